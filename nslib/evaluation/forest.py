@@ -24,9 +24,11 @@ __all__ = ["RandomForest", "Ranked", "rank"]
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int32]
 
-_MIX = 0xFFFFFFFF  # random numbers are of 32 bits
-_DIGIT = 256
-_FEW = 48  # clips up to which inserting may be quicker than counting ranks or digits
+_MIX = 0xFFFFFFFF  # random numbers are of 32 bits, and so is what a key carries beside a rank
+_LARGE = 1 << 62  # behind all keys
+_DIGIT = 7  # bits that a pass of the sort looks at
+_FEW, _SOME, _BLOCK = 8, 40, 16  # up to so many clips inserting, and counting the smaller ones in blocks, is quicker
+_MARGIN = 1 - 1e-9  # far above what rounding does to a gain
 _CLOSE = np.float32(1e-7)  # values so near are not told apart
 
 
@@ -91,11 +93,12 @@ class RandomForest:
         room = 2 * len(samples)
         feature, threshold, link = np.full(room, -1, np.int32), np.zeros(room), np.zeros(room, np.int32)
         mixed_at, stack = np.empty((room, 2), np.int64), np.empty((room + 2, 4), np.int64)
+        bits = (classes - 1).bit_length()
         stack[0] = 0, len(samples), -1, 0  # first sample, last, parent of a right child, dimensions known as constant
         nodes, mixed = config.compile_function(_grow)(
-            *ranked, codes, counts, samples, max(1, int(np.sqrt(dim))), start, feature, threshold, link, mixed_at,
-            np.arange(dim), np.empty(dim, np.int64), np.zeros((3, classes), np.int64),
-            np.empty((4, len(samples)), np.int64), np.empty(len(samples) + 2 * _DIGIT, np.int64), stack)
+            *ranked, counts << bits | codes, bits, samples, max(1, int(np.sqrt(dim))), start, feature, threshold, link, mixed_at,
+            np.arange(dim), np.empty(dim, np.int64), np.zeros((2, classes), np.int64),
+            np.empty((3, len(samples) + _BLOCK), np.int64), np.empty(len(samples) + (2 << _DIGIT), np.int64), stack)
         held = [samples[first:last] for first, last in mixed_at[:mixed]]
         shares = [np.bincount(codes[some], counts[some], classes) / counts[some].sum() for some in held]
         return _Tree(feature[:nodes].copy(), threshold[:nodes].copy(), link[:nodes].copy(),
@@ -135,17 +138,21 @@ def rank(x: npt.ArrayLike) -> Ranked:
     return Ranked(ranks, values)
 
 
-def _grow(ranks: Any, values: Any, codes: Any, counts: Any, samples: Any, most: int, state: int, feature: Any,
+def _grow(ranks: Any, values: Any, held: Any, bits: int, samples: Any, most: int, state: int, feature: Any,
           threshold: Any, link: Any, mixed_at: Any, features: Any, constants: Any, sums: Any, work: Any, digits: Any,
           stack: Any) -> Any:
     """Grow a tree into arrays: how many nodes, and how many leaves of several classes.
 
+    ``held`` is of each clip how often it was drawn, and in the lowest ``bits`` its class; both fit 32 bits, because a
+    class is drawn about as often as there are clips a class. A key is a rank, and what is held behind it.
+
     Names of what is drawn follow the invariants of scikit-learn's splitter. What is plain enough to be compiled in
     seconds is compiled: loops over arrays, which come from outside.
     """
-    total, left, right = sums[0], sums[1], sums[2]
-    label, weight, keys, other = work[0], work[1], work[2], work[3]
+    total, left = sums[0], sums[1]
+    payload, keys, other = work[0], work[1], work[2]
     dim = len(features)
+    the_class = (1 << bits) - 1
     waiting, node, mixed = 1, -1, 0
     while waiting:
         waiting -= 1
@@ -157,13 +164,13 @@ def _grow(ranks: Any, values: Any, codes: Any, counts: Any, samples: Any, most: 
         count = last - first
         whole, squares = 0, 0
         for i in range(count):
-            sample = samples[first + i]
-            label[i], weight[i] = codes[sample], counts[sample]
-            squares += weight[i] * (2 * total[label[i]] + weight[i])
-            total[label[i]] += weight[i]
-            whole += weight[i]
-        pure = total[label[0]] == whole
-        best, best_feature, best_rank, cut = -np.inf, -1, 0, 0.0
+            payload[i] = held[samples[first + i]]
+            c, w = payload[i] & the_class, payload[i] >> bits
+            squares += w * (2 * total[c] + w)
+            total[c] += w
+            whole += w
+        pure = total[payload[0] & the_class] == whole
+        best, best_feature, best_rank, cut, floor = -np.inf, -1, 0, 0.0, -np.inf
         tried, found, drawn, left_over = 0, 0, 0, dim
         while not pure and left_over > known + found and (tried < most or tried <= found + drawn):
             tried += 1
@@ -179,10 +186,11 @@ def _grow(ranks: Any, values: Any, codes: Any, counts: Any, samples: Any, most: 
                 continue
             pick += found
             at = features[pick]
-            lowest, highest = np.int64(ranks[at, samples[first]]), np.int64(0)
+            row = ranks[at]
+            lowest, highest = np.int64(row[samples[first]]), np.int64(0)
             for i in range(count):
-                rank = np.int64(ranks[at, samples[first + i]])
-                keys[i] = rank << 32 | i
+                rank = np.int64(row[samples[first + i]])
+                keys[i] = rank << 32 | payload[i]
                 lowest, highest = min(lowest, rank), max(highest, rank)
             if values[at, highest] <= values[at, lowest] + _CLOSE:
                 features[pick], features[known + found] = features[known + found], features[pick]
@@ -190,63 +198,86 @@ def _grow(ranks: Any, values: Any, codes: Any, counts: Any, samples: Any, most: 
                 continue
             left_over -= 1
             features[left_over], features[pick] = features[pick], features[left_over]
-            if count <= _FEW and count * count <= 2 * (highest - lowest):
+            if count <= _FEW:
                 for i in range(1, count):
                     key, j = keys[i], i
                     while j > 0 and keys[j - 1] > key:
                         keys[j] = keys[j - 1]
                         j -= 1
                     keys[j] = key
+            elif count <= _SOME:  # a key's place is the number of smaller ones; equal keys share the first
+                padded = (count + _BLOCK - 1) // _BLOCK * _BLOCK
+                for i in range(count):
+                    other[i] = -1
+                for i in range(count, padded):
+                    keys[i] = _LARGE
+                for i in range(count):
+                    key, place = keys[i], 0
+                    for j in range(padded):
+                        place += keys[j] < key
+                    other[place] = key
+                keys, other = other, keys
+                for i in range(1, count):
+                    keys[i] = max(keys[i], keys[i - 1])
             else:
-                few = highest - lowest < count + 2 * _DIGIT  # one digit holds them
-                shift, bits, base = 32, 32 if few else 8, lowest if few else np.int64(0)
-                span = highest - lowest + 1 if few else np.int64(_DIGIT)
+                few = highest - lowest < count + (2 << _DIGIT)  # one digit holds them
+                shift, width, base = 32, 32 if few else _DIGIT, lowest if few else np.int64(0)
+                span = highest - lowest + 1 if few else np.int64(1 << _DIGIT)
                 while highest >> (shift - 32):
                     for digit in range(span):
                         digits[digit] = 0
                     for i in range(count):
-                        digits[((keys[i] >> shift) - base) & ((1 << bits) - 1)] += 1
+                        digits[((keys[i] >> shift) - base) & ((1 << width) - 1)] += 1
                     place = 0
                     for digit in range(span):
                         digits[digit], place = place, place + digits[digit]
                     for i in range(count):
-                        digit = ((keys[i] >> shift) - base) & ((1 << bits) - 1)
+                        digit = ((keys[i] >> shift) - base) & ((1 << width) - 1)
                         other[digits[digit]] = keys[i]
                         digits[digit] += 1
                     keys, other = other, keys
-                    shift += bits
+                    shift += width
             for i in range(count):
-                left[label[i]], right[label[i]] = 0, total[label[i]]
+                left[payload[i] & the_class] = 0
             here, squares_left, squares_right = 0, 0, squares
             for p in range(1, count):
-                i = keys[p - 1] & _MIX
-                c, w = label[i], weight[i]
-                squares_left += w * (2 * left[c] + w)
-                squares_right += w * (w - 2 * right[c])
-                left[c] += w
-                right[c] -= w
+                key = keys[p - 1]
+                c, w = key & the_class, (key & _MIX) >> bits
+                known_left = left[c]
+                squares_left += w * (2 * known_left + w)
+                squares_right += w * (w - 2 * (total[c] - known_left))
+                left[c] = known_left + w
                 here += w
-                before, behind = keys[p - 1] >> 32, keys[p] >> 32
-                if before == behind or values[at, behind] <= values[at, before] + _CLOSE:
+                before, behind = key >> 32, keys[p] >> 32
+                if before == behind:
                     continue
                 a, b = float(here), float(whole - here)
+                # no division, while the best is out of reach
+                if squares_left * b + squares_right * a < floor * (a * b):
+                    continue
                 gain = -b * (1.0 - squares_right / (b * b)) - a * (1.0 - squares_left / (a * a))
-                if gain > best:
+                if gain > best and values[at, behind] > values[at, before] + _CLOSE:
                     best, best_feature, best_rank = gain, at, before
+                    floor = gain + whole * _MARGIN
                     cut = values[at, before] / 2.0 + values[at, behind] / 2.0
         for i in range(count):
-            total[label[i]] = 0
+            total[payload[i] & the_class] = 0
         if best_feature >= 0:
             feature[node], threshold[node] = best_feature, cut
-            low, high = first, last
-            while low < high:
-                if ranks[best_feature, samples[low]] <= best_rank:
-                    low += 1
-                else:
-                    high -= 1
-                    samples[low], samples[high] = samples[high], samples[low]
+            row = ranks[best_feature]
+            low, high = 0, 0
+            for i in range(first, last):
+                sample = samples[i]
+                goes = np.int64(row[sample] <= best_rank)
+                samples[first + low] = sample
+                other[high] = sample
+                low += goes
+                high += 1 - goes
+            low += first
+            for i in range(high):
+                samples[low + i] = other[i]
         elif pure:
-            link[node] = label[0]
+            link[node] = payload[0] & the_class
         else:
             link[node] = -1 - mixed
             mixed_at[mixed, 0], mixed_at[mixed, 1] = first, last
