@@ -33,6 +33,7 @@ from nslib.errors import BadAudio, NslibError
 __all__: list[str] = []
 
 Item = TypeVar("Item")
+_SHORT = 80_000  # bytes, 2.5 s
 _TOLD_AT_ONCE = 64  # clips, which are decoded again if a run is killed before they are written down
 _NO_MEMORY = "decoding it takes more memory than there is"
 LIMITED = "limited to full scale"  # note of a clip whose peak was above it
@@ -139,7 +140,7 @@ def read_audio_facts(paths: Sequence[Path], *, progress: bool = True) -> list[Au
             ledger.append(*told)
             told.clear()
 
-    workers = min(8, os.cpu_count() or 1)
+    workers = _count_readers([paths[i] for i in todo[::max(1, len(todo) // 32)]])
     size = min(8, max(1, len(todo) // (8 * workers)))  # to give a thread a file takes as long as to read a short one
     given = [todo[k:k + size] for k in range(0, len(todo), size)]
     with (ThreadPoolExecutor(workers) as pool, contextlib.ExitStack() as last,
@@ -148,7 +149,7 @@ def read_audio_facts(paths: Sequence[Path], *, progress: bool = True) -> list[Au
         read = pool.map(lambda some: [_decode_facts(paths[i]) for i in some], given)
         for i, made in zip(todo, chain.from_iterable(read), strict=True):
             if keys[i] and not made.reason:
-                told.append([keys[i], dataclasses.asdict(made)])
+                told.append([keys[i], vars(made)])
             if len(told) == _TOLD_AT_ONCE:  # opening the file takes as long as decoding a clip
                 note()
             facts[i] = made
@@ -157,6 +158,14 @@ def read_audio_facts(paths: Sequence[Path], *, progress: bool = True) -> list[Au
         if (known := facts[i]) and known.reason == _NO_MEMORY:  # beside others; alone it may fit
             facts[i] = _decode_facts(paths[i])
     return [known for known in facts if known is not None]
+
+
+def _count_readers(some: Sequence[Path]) -> int:
+    """One thread for short WAV files, as some are, for several would wait for each other's interpreter; else eight."""
+    with contextlib.suppress(OSError):
+        if all(path.suffix.lower() == ".wav" and path.stat().st_size < _SHORT for path in some):
+            return 1
+    return min(8, os.cpu_count() or 1)
 
 
 DECODE_ERRORS = (BadAudio, MemoryError, OSError, ValueError)  # names may be too long, disks fail

@@ -155,13 +155,15 @@ def load_clip(clip: Clip) -> FloatArray:
     """Decode a clip, float32 [samples]; raise `BadAudio` if it cannot be read or is not the one that was listed."""
     if clip.key in (waves := _shared.waves):
         return waves[clip.key]
-    decoded = audio.read(clip.path)
-    wave, plain = decoded.wave, clip.path.endswith(".wav") and decoded.source_rate == SAMPLE_RATE
+    known = audio.read_known(clip.path, clip.key, clip.samples) if clip.path.lower().endswith(".wav") else None
+    if known is not None:  # as quick to read again: the system keeps it in memory
+        return known
+    wave = audio.read(clip.path).wave
     if audio.sha256(wave) != clip.key:
         forget_sound(Path(clip.path))
         raise BadAudio(clip.path, "the audio is not what it was when the clips were listed",
                        "Run the same command again, which lists it anew, or restore the file first.")
-    if wave.nbytes <= _shared.room and not plain:  # plain files are mapped by the system, and as quick to read again
+    if wave.nbytes <= _shared.room:
         _shared.room -= wave.nbytes
         waves[clip.key] = wave
     return wave
