@@ -37,7 +37,7 @@ from nslib.training.settings import FinetuneSettings
 
 __all__ = ["Pool", "benchmark_finetuned", "compute_frames", "cut_clips", "finetune", "name_finetuned"]
 
-VERSION = 1  # of how a result comes about; another number lets every kept result be made anew
+VERSION = 2  # of how a result comes about; another number lets every kept result be made anew
 
 POOLS = ("mean", "netvlad", "autopool")
 
@@ -102,6 +102,8 @@ class FinetuneModel:
         import keras
         import tensorflow as tf
 
+        from nslib.training.trainer import Adam
+
         self.settings = settings
         self.network = cut_at_tap(load_network(settings.network), settings.tap)
         self.pool = Pool(settings.pool, settings.clusters, settings.alpha, settings.seed)
@@ -110,8 +112,7 @@ class FinetuneModel:
         self.dense(self.pool(np.zeros((1, 2, dim), np.float32), np.ones(1, np.int64)))
         head = [*self.pool.weights, *self.dense.trainable_variables]
         moving = [] if settings.frozen else list(self.network.trainable_variables)
-        self._learning = [(head, keras.optimizers.Adam(settings.head_rate)),
-                          (moving, keras.optimizers.Adam(settings.network_rate))]
+        self._learning = [(head, Adam(settings.head_rate)), (moving, Adam(settings.network_rate))]
         for variables, optimiser in self._learning:
             optimiser.build(variables)
         self.learn = tf.function(self._learn, autograph=False)
