@@ -301,7 +301,7 @@ def _open_file(path: Path) -> BinaryIO:
     """Open a file; a small one is read at once, because each call of the system lets another thread run first."""
     try:
         status = path.stat()
-    except (FileNotFoundError, NotADirectoryError):
+    except (FileNotFoundError, NotADirectoryError, ValueError):  # the last one is for names with a zero in them
         raise BadAudio(path, "there is no such file", "Check the path, or run from its folder.") from None
     if not stat.S_ISREG(status.st_mode):
         raise BadAudio(path, "this is not a file", f"Give an audio file, or those of a folder: {path}/*.wav.")

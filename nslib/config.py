@@ -43,6 +43,7 @@ __all__ = ["CHOICES", "Params", "cache_dir", "check_data", "client_environment",
            "lock_differences", "lock_hash", "manual_dir", "models_dir", "notebooks_dir", "offline", "package_versions",
            "reports_dir", "root", "run_client", "scratch_folder", "sweep", "tfds_dir", "write_file"]
 
+QUIET = "NSLIB_QUIET"  # names a file that is locked while other work is under way
 CHOICES = {"profile": ("quick", "paper"), "corpus": ("real", "synthetic")}
 """Parameter to the values it may have."""
 
@@ -305,6 +306,12 @@ def lock(path: Path) -> Iterator[None]:
 
             fcntl.flock(stack.enter_context(path.open("w")), fcntl.LOCK_EX)
         yield
+
+
+def wait_for_quiet() -> contextlib.AbstractContextManager[None]:
+    """Wait until whoever began this process runs nothing else beside it, and let it begin nothing for a block."""
+    place = os.environ.get(QUIET)
+    return lock(Path(place)) if place else contextlib.nullcontext()
 
 
 @cache

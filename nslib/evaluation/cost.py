@@ -18,9 +18,10 @@ from functools import cache
 import numpy as np
 import pandas as pd
 
-from nslib import embeddings
+from nslib import config, embeddings
 from nslib.embeddings.networks import TRAINED_TAPS, count_tap_cost
 from nslib.embeddings.registry import EMBEDDINGS
+from nslib.embeddings.runtime import load_now
 from nslib.errors import NslibError, Unavailable
 from nslib.frontend import SAMPLE_RATE
 from nslib.statistics.comparisons import average_differences
@@ -61,8 +62,11 @@ def compare_costs(rows: pd.DataFrame, names: Sequence[str] | None = None, *, sec
     """
     averages = average_scores(rows, names)
     sizes = [count_size(name) for name in averages["name"]]
+    calls = [prepare_call(name, seconds) for name in averages["name"]]
+    with config.wait_for_quiet():
+        times = [time_call(call, 7) if call else math.nan for call in calls]
     return averages.assign(parameters=[size[0] for size in sizes], multiply_adds=[size[1] for size in sizes],
-                           latency_ms=[measure_latency(name, seconds) for name in averages["name"]])
+                           latency_ms=times)
 
 
 @cache
@@ -78,16 +82,17 @@ def count_size(name: str) -> tuple[float, float]:
     return float(stated or math.nan), math.nan
 
 
-def measure_latency(name: str, seconds: float = 1.0, repeats: int = 7) -> float:
-    """Median milliseconds from a clip of noise, alone in its batch, to its vector; NaN if it cannot be had here."""
+def prepare_call(name: str, seconds: float = 1.0) -> Callable[[], object] | None:
+    """Load an embedding and make a call of it, from a clip of noise to its vector; None if it cannot be had here."""
     try:
         embedding = embeddings.get(name)
+        load_now(embedding)
     except NslibError:
-        return math.nan
+        return None
     samples = max(round(seconds * SAMPLE_RATE), embedding.min_samples)
     wave = np.random.default_rng(0).normal(0, 0.1, (1, samples)).astype(np.float32)
     length = np.array([samples])
-    return time_call(lambda: embedding.embed(wave, length), repeats)
+    return lambda: embedding.embed(wave, length)
 
 
 def time_call(call: Callable[[], object], calls: int, warm_up: int = 1) -> float:

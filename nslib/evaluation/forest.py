@@ -96,8 +96,8 @@ class RandomForest:
         bits = (classes - 1).bit_length()
         stack[0] = 0, len(samples), -1, 0  # first sample, last, parent of a right child, dimensions known as constant
         nodes, mixed = config.compile_function(_grow)(
-            *ranked, counts << bits | codes, bits, samples, max(1, int(np.sqrt(dim))), start, feature, threshold, link, mixed_at,
-            np.arange(dim), np.empty(dim, np.int64), np.zeros((2, classes), np.int64),
+            *ranked, counts << bits | codes, bits, samples, max(1, int(np.sqrt(dim))), start, feature, threshold, link,
+            mixed_at, np.arange(dim), np.empty(dim, np.int64), np.zeros((2, classes), np.int64),
             np.empty((3, len(samples) + _BLOCK), np.int64), np.empty(len(samples) + (2 << _DIGIT), np.int64), stack)
         held = [samples[first:last] for first, last in mixed_at[:mixed]]
         shares = [np.bincount(codes[some], counts[some], classes) / counts[some].sum() for some in held]
@@ -265,7 +265,7 @@ def _grow(ranks: Any, values: Any, held: Any, bits: int, samples: Any, most: int
         if best_feature >= 0:
             feature[node], threshold[node] = best_feature, cut
             row = ranks[best_feature]
-            low, high = 0, 0
+            low, high = np.int64(0), np.int64(0)
             for i in range(first, last):
                 sample = samples[i]
                 goes = np.int64(row[sample] <= best_rank)

@@ -47,7 +47,8 @@ _TRAINING = ("03_train_trill", "04_distill", "07_finetune")  # keep all threads:
 SHOWS_SPEAKERS = "06_personalisation"
 _LONG = (*_TRAINING, "09_how_sure", SHOWS_SPEAKERS, "80_your_dataset")  # begin first, so that none is left alone
 _NEED_NO_RESULT = ("03_train_trill", "04_distill")
-_LAST = "08_what_matters"  # shows what was fine-tuned and times embeddings, so it runs alone
+_TUNES, _TIMES = "07_finetune", "08_what_matters"  # which shows what the first tuned, and times embeddings, alone
+_BESIDE = 2  # short notebooks that run while the last prepares what it times
 RAN, UNCHANGED, FAILED = "ran", "unchanged", "failed"
 TEMPLATES = Path(__file__).resolve().parent / "templates"
 _HEADING = re.compile(r'<h2 id="([^"]+)">(.*?)</h2>', re.DOTALL)
@@ -88,35 +89,42 @@ class NotebookPool:
         self._paths = {name: path for name, path in by_name.items() if name in wanted}
         self._params, self._finishing, self._stopped, self._lock = params, False, threading.Event(), threading.RLock()
         self._begun: dict[str, Future[Run]] = {}
+        self._stack, self._busy = contextlib.ExitStack(), contextlib.ExitStack()
 
     def __enter__(self) -> NotebookPool:
         _hash_surroundings()  # once, not in every thread
+        self._quiet = self._stack.enter_context(config.scratch_folder("notebooks")) / "quiet"
         return self
 
     @functools.cached_property
-    def _pool(self) -> ThreadPoolExecutor:
-        """As many threads as the memory holds kernels, when the first begins; their share of the processors."""
+    def _jobs(self) -> int:
+        """As many kernels as the memory holds when the first begins."""
         size = _KERNEL_GB if self._finishing else 1.25 * _KERNEL_GB  # begun early, this process is yet to grow
-        jobs = max(1, min(len(self._paths), runtime.count_jobs(size)))
-        threads, fits = (str(max(1, count() // jobs)) for count in (runtime.count_threads, runtime.count_jobs))
+        return max(1, min(len(self._paths), runtime.count_jobs(size)))
+
+    @functools.cached_property
+    def _pool(self) -> ThreadPoolExecutor:
+        """A thread a kernel, and their share of the processors."""
+        threads, fits = (str(max(1, count() // self._jobs)) for count in (runtime.count_threads, runtime.count_jobs))
         others = {name: os.environ.get(name) or threads for name in ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS")}
         self._share = {"NSLIB_THREADS": threads, "JOBS": fits, **others}
-        return ThreadPoolExecutor(jobs)
+        return ThreadPoolExecutor(self._jobs)
 
     def __exit__(self, kind: object, *_: object) -> None:
         import psutil
 
-        if kind is None:
-            self._pool.shutdown()
-            return
-        self._stopped.set()  # Ctrl-C does not reach kernels, which are sessions of their own
-        self._pool.shutdown(wait=False, cancel_futures=True)
-        while not all(one.done() for one in [*self._begun.values()]):  # some may be about to start a kernel
-            for kernel in psutil.Process().children():
-                with contextlib.suppress(psutil.Error):  # it has ended by itself
-                    if "ipykernel_launcher" in kernel.cmdline():
-                        kernel.kill()
-            wait([*self._begun.values()], 0.2)
+        with self._stack, self._busy:
+            if kind is None:
+                self._pool.shutdown()
+                return
+            self._stopped.set()  # Ctrl-C does not reach kernels, which are sessions of their own
+            self._pool.shutdown(wait=False, cancel_futures=True)
+            while not all(one.done() for one in [*self._begun.values()]):  # some may be about to start a kernel
+                for kernel in psutil.Process().children():
+                    with contextlib.suppress(psutil.Error):  # it has ended by itself
+                        if "ipykernel_launcher" in kernel.cmdline():
+                            kernel.kill()
+                wait([*self._begun.values()], 0.2)
 
     def begin_training(self, inputs: str = "") -> None:
         """Begin those that need no result, one after the other, where jobs and memory allow it beside other work."""
@@ -130,9 +138,15 @@ class NotebookPool:
         """Execute what has not begun, what takes long first, and return all runs in the order of names."""
         with self._lock:
             self._finishing = True
-            for name in sorted(self._paths, key=lambda name: (name == _LAST, [*_LONG, name].index(name))):
+            self._busy.enter_context(config.lock(self._quiet))
+            others = sorted(self._paths.keys() - {_TIMES}, key=lambda name: ([*_LONG, name].index(name), name))
+            place = len(others) - (_BESIDE if self._jobs > 1 else 0)
+            for name in [*others[:place], *({_TIMES} & self._paths.keys()), *others[place:]]:
                 if name not in self._begun:
                     self._submit(name, training_inputs if name in _NEED_NO_RESULT else inputs)
+            for name in others:
+                self._begun[name].add_done_callback(lambda _: self._end_busy(others))
+            self._end_busy(others)
         with tqdm(total=len(self._paths), desc="notebooks", unit="notebook", disable=not progress) as bar:
             for done in as_completed(self._begun.values()):
                 bar.set_postfix_str(done.result().notebook)
@@ -143,16 +157,23 @@ class NotebookPool:
             tqdm.write(f"unchanged, not run: {', '.join(unchanged)}", sys.stderr)
         return runs
 
+    def _end_busy(self, others: Iterable[str]) -> None:
+        """Let times be taken once all others are done."""
+        with self._lock:
+            if all(self._begun[name].done() for name in others):
+                self._busy.close()
+
     def _submit(self, name: str, inputs: str) -> Future[Run]:
         self._begun[name] = self._pool.submit(self._run, name, inputs)
         return self._begun[name]
 
     def _run(self, name: str, inputs: str) -> Run:
-        if name == _LAST:
-            wait([other for beside, other in [*self._begun.items()] if beside != _LAST])
+        if name == _TIMES:
+            wait([self._begun[other] for other in (_TUNES,) if other in self._begun])
         if self._stopped.is_set():
             raise KeyboardInterrupt
-        env = {} if name in (*_TRAINING, _LAST) else self._share
+        alone = {config.QUIET: str(self._quiet)}
+        env = alone if name == _TIMES else {} if name in _TRAINING else self._share
         return _run_if_changed(self._paths[name], self._params, inputs, env, self._stopped)
 
 

@@ -33,7 +33,7 @@ from nslib.evaluation import results
 from nslib.evaluation.probe import Fit, FitSettings, Grid, LabelledVectors, check_splits, score_fits
 from nslib.frontend import TRILL
 from nslib.statistics.scores import get_metric, score
-from nslib.training.settings import FinetuneSettings
+from nslib.training.settings import FinetuneSettings, make_adam
 
 __all__ = ["Pool", "benchmark_finetuned", "compute_frames", "cut_clips", "finetune", "name_finetuned"]
 
@@ -102,8 +102,6 @@ class FinetuneModel:
         import keras
         import tensorflow as tf
 
-        from nslib.training.trainer import Adam
-
         self.settings = settings
         self.network = cut_at_tap(load_network(settings.network), settings.tap)
         self.pool = Pool(settings.pool, settings.clusters, settings.alpha, settings.seed)
@@ -112,7 +110,7 @@ class FinetuneModel:
         self.dense(self.pool(np.zeros((1, 2, dim), np.float32), np.ones(1, np.int64)))
         head = [*self.pool.weights, *self.dense.trainable_variables]
         moving = [] if settings.frozen else list(self.network.trainable_variables)
-        self._learning = [(head, Adam(settings.head_rate)), (moving, Adam(settings.network_rate))]
+        self._learning = [(head, make_adam(settings.head_rate)), (moving, make_adam(settings.network_rate))]
         for variables, optimiser in self._learning:
             optimiser.build(variables)
         self.learn = tf.function(self._learn, autograph=False)

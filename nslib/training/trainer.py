@@ -32,7 +32,7 @@ from nslib.embeddings.networks import EMBEDDING_TAP, Arrays, assign_values, copy
 from nslib.errors import BadParameter
 from nslib.training import triplets
 from nslib.training.data import AudioBank, Pairs, make_dataset
-from nslib.training.settings import DistillSettings, LoopSettings, PairSettings, TrainingSettings
+from nslib.training.settings import DistillSettings, LoopSettings, PairSettings, TrainingSettings, make_adam
 
 __all__ = ["HELD_OUT_SEED", "train_triplets", "use_deterministic_operations"]
 
@@ -43,25 +43,6 @@ _MEASURED = 4  # steps, before a long run
 PATIENCE_WITH_COLLAPSE = 5  # looks at collapsed vectors, after the warm-up, before a run is given up
 
 Figures = dict[str, Any]
-
-
-class Adam(keras.optimizers.Adam):
-    """Adam in one operation a variable, where Keras makes some forty: half of what there is to build and to call."""
-
-    def apply(self, grads: Any, trainable_variables: Any = None) -> None:
-        """Change all variables by their gradients."""
-        one, two = (tf.constant(beta, tf.float32) for beta in (self.beta_1, self.beta_2))
-        step = tf.cast(self.iterations + 1, tf.float32)
-        self._shared = {"beta1": one, "beta2": two, "beta1_power": one ** step, "beta2_power": two ** step,
-                        "epsilon": tf.constant(self.epsilon, tf.float32)}
-        super().apply(grads, trainable_variables)
-
-    def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
-        """Change one, float32; called by Keras."""
-        place = self._get_variable_index(variable)
-        mean, square = (moments[place].value.handle for moments in (self._momentums, self._velocities))
-        tf.raw_ops.ResourceApplyAdam(var=variable.handle, m=mean, v=square, grad=gradient, lr=learning_rate,
-                                     **self._shared)
 
 
 class Learner(ABC):
@@ -82,7 +63,7 @@ class Learner(ABC):
         policy = precision if precision != "auto" else "mixed_float16" if gpus else "float32"
         with self.strategy.scope(), use_precision(policy):
             self.model = self.build()
-            self._adam = Adam(epsilon=epsilon)
+            self._adam = make_adam(epsilon=epsilon)
             scaled = policy == "mixed_float16"
             self._optimiser: Any = keras.mixed_precision.LossScaleOptimizer(self._adam) if scaled else self._adam
             self._optimiser.build(self.model.trainable_variables)

@@ -125,7 +125,7 @@ def test_numbers_as_labels_are_asked_about_and_taken_as_was_said(folder):
     assert not card.describe_numbers(digits) and card.describe_numbers(digits + ".5")
 
 
-@pytest.mark.parametrize(("ending", "free", "times"), [("flac", 16e9, 2), ("flac", 4e5, 3), ("wav", 16e9, 3)])
+@pytest.mark.parametrize(("ending", "free", "times"), [("flac", 16e9, 2), ("flac", 4e5, 3), ("wav", 16e9, 1)])
 def test_what_needs_a_decoder_is_decoded_once_for_all_as_memory_allows(folder, monkeypatch, ending, free, times):
     for path in [*folder.rglob("*.wav")]:
         wave = audio.read(path).wave
@@ -136,7 +136,7 @@ def test_what_needs_a_decoder_is_decoded_once_for_all_as_memory_allows(folder, m
     decoded, read = Counter(), audio.read
     monkeypatch.setattr(audio, "read", lambda path: (decoded.update([str(path)]), read(path))[1])
     assert select_scores(run(folder, ["logmel", "mfcc"]).rows)["value"].tolist() == [1.0, 1.0]
-    assert max(decoded.values()) == times and not extract._shared.waves  # once is for the list
+    assert max(decoded.values()) == times and not extract._shared.waves  # once is for the list; a plain one is known by its hash
 
 
 def test_what_is_padded_and_what_is_the_same_for_every_clip_is_said_at_every_door(folder):

@@ -353,6 +353,17 @@ def test_the_hash_is_of_the_samples():
         assert audio.sha256(same) == "031a5e93e726630d2e7087e4356829de6907683f3a2aba769e5155e7a068d167"
 
 
+def test_a_clip_that_is_known_is_read_by_its_hash_alone(tmp_path):
+    path = audio.write_wav(tmp_path / "a.wav", np.sin(np.arange(3000) / 9))
+    clip = audio.read(path)
+    key = audio.sha256(clip.wave)
+    assert np.array_equal(audio.read_known(str(path), key, 3000), clip.wave)
+    assert audio.read_known(str(path), "0" * 64, 3000) is audio.read_known(str(path), key, 2999) is None
+    assert audio.read_known(str(tmp_path / "b.wav"), key, 3000) is audio.read_known(str(tmp_path), key, 3000) is None
+    path.write_bytes(path.read_bytes()[:-1] + b"x")  # another last sample
+    assert audio.read_known(str(path), key, 3000) is None
+
+
 def test_waves_that_do_not_fit_and_a_folder_that_is_not_there_leave_nothing(tmp_path):
     for wave in ([[0.1]], [np.nan], [1.5]):
         with pytest.raises(BadAudio):

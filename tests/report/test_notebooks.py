@@ -111,9 +111,9 @@ def test_a_notebook_is_run_again_if_what_it_wrote_is_not_there_as_it_was(add, mo
         assert run()[0].status == "unchanged"
 
 
-@pytest.mark.parametrize(("jobs", "free", "most"), [("3", 1e12, 3), ("1", 1e12, 1), ("3", 1e9, 1)])
-def test_as_many_run_at_a_time_as_jobs_and_memory_allow_and_give_the_same(add, monkeypatch, jobs, free, most):
-    names = ["01_a", "02_b", "07_finetune", "08_what_matters"]
+@pytest.mark.parametrize(("jobs", "free", "most"), [("2", 1e12, 2), ("1", 1e12, 1), ("2", 1e9, 1)])
+def test_as_many_run_at_a_time_as_jobs_and_memory_allow_and_times_are_taken_alone(add, monkeypatch, jobs, free, most):
+    names = ["01_a", "02_b", "03_c", "07_finetune", "08_what_matters"]
     for name in names:
         add(GOOD, name=name)
     monkeypatch.setenv("JOBS", jobs)
@@ -127,6 +127,10 @@ def test_as_many_run_at_a_time_as_jobs_and_memory_allow_and_give_the_same(add, m
         if len(begun) <= most:
             full.wait(60)  # which breaks if fewer run at a time
         shares[path.stem] = kernel_manager_class().kernel_spec.env
+        if path.stem == "08_what_matters":
+            assert "07_finetune" in ended
+            with config.lock(Path(shares[path.stem].pop(config.QUIET))):
+                assert sorted(ended) == names[:-1]
         shutil.copy(path, output)
         ended.append(path.stem)
 
@@ -134,10 +138,11 @@ def test_as_many_run_at_a_time_as_jobs_and_memory_allow_and_give_the_same(add, m
     monkeypatch.setattr(notebooks.notebook_rules, "check_executed", lambda *_: [])
     runs = run()
     assert [(run.notebook, run.status) for run in runs] == [(name, "ran") for name in names]
-    assert max(together) == most and "07_finetune" in begun[:most] and begun[-1] == "08_what_matters"
+    assert max(together) == most and "07_finetune" in begun[:most]
+    assert begun[-1] == "08_what_matters" or most > 1
     threads = dict.fromkeys(("NSLIB_THREADS", "OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS"), str(6 // most))
     share = threads | {"JOBS": str(int(jobs) // most)}
-    assert shares == {"01_a": share, "02_b": share, "07_finetune": {}, "08_what_matters": {}} and together[-1] == 1
+    assert shares == {**dict.fromkeys(names[:3], share), "07_finetune": {}, "08_what_matters": {}}
 
 
 @pytest.mark.parametrize("jobs", ["1", "2"])
@@ -169,9 +174,9 @@ def test_what_needs_no_result_is_trained_while_others_are_measured_and_never_for
         assert train("other scores") == ["unchanged", "unchanged", "ran"]
 
 
-def test_what_trains_begins_first_and_what_shows_the_fine_tuned_is_the_last():
+def test_what_trains_begins_first_and_what_shows_the_fine_tuned_waits_for_it():
     sources = {path.stem: path.read_text() for path in sorted(config.notebooks_dir().glob("*.ipynb"))}
-    assert [name for name, text in sources.items() if "with_fine_tuned" in text] == [notebooks._LAST]
+    assert [name for name, text in sources.items() if "with_fine_tuned" in text] == [notebooks._TIMES]
     trains = ("train_triplets(", "distill.", "benchmark_finetuned(")
     assert [name for name, text in sources.items() if any(word in text for word in trains)] == [*notebooks._TRAINING]
     results = ("nslib.benchmark(", "load_results(", "run_protocol(", "find_confidence(", "benchmark_finetuned(")

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import keras
 import numpy as np
 import pandas as pd
 import pytest
@@ -17,7 +18,7 @@ from nslib.embeddings.networks import load_weights
 from nslib.errors import BadParameter, Unavailable
 from nslib.training import trainer
 from nslib.training.data import make_dataset
-from nslib.training.settings import make_training_settings
+from nslib.training.settings import make_adam, make_training_settings
 
 TESTS = Path(__file__).parents[1]
 pytestmark = pytest.mark.filterwarnings("ignore:Even though the")  # what runs eagerly
@@ -100,6 +101,25 @@ def test_it_stops_when_triplets_get_no_better_vectors_collapse_or_the_loss_is_no
     monkeypatch.setattr(trainer.triplets, "compute_loss", lambda *given: (real(*given)[0] * np.nan, real(*given)[1]))
     with pytest.raises(BadParameter, match="the loss is nan at step 0; take a lower learning_rate"):
         run(tmp_path / "c", **short)
+
+
+def test_adam_makes_the_steps_of_its_paper():
+    start, gradients = np.float32([1, -2, 3]), np.random.default_rng(0).normal(size=(40, 3)).astype(np.float32)
+    variable, unused = keras.Variable(start), keras.Variable(start)
+    adam = make_adam(epsilon=1e-4)
+    adam.build([variable, unused])
+    change = tf.function(lambda gradient: adam.apply_gradients([(gradient, variable)]), autograph=False)
+    value, mean, square = start.astype(float), np.zeros(3), np.zeros(3)
+    for step, gradient in enumerate(gradients, 1):
+        rate = 0.1 / step
+        adam.learning_rate.assign(rate)
+        change(tf.constant(gradient))
+        mean, square = 0.9 * mean + 0.1 * gradient, 0.999 * square + 0.001 * gradient**2
+        value -= rate * np.sqrt(1 - 0.999**step) / (1 - 0.9**step) * mean / (np.sqrt(square) + 1e-4)
+    np.testing.assert_allclose(variable.numpy(), value, rtol=1e-4)
+    assert np.array_equal(unused.numpy(), start) and int(adam.iterations) == 40
+    names = [one.path.split("/")[-1] for one in keras.optimizers.Adam().variables]
+    assert [one.path.split("/")[-1] for one in adam.variables][:len(names)] == names
 
 
 def train_on_two_devices(folder):
