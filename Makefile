@@ -11,6 +11,7 @@ endif
 PYTHON ?= python3
 PY := .venv/bin/python
 READY := .venv/.ready
+COMPILE = $(PY) -c 'from nslib.evaluation.forest import RandomForest as F; F(1, None, 0).fit([[0], [1]], [0, 1]).predict([[0]])'
 
 # Without bytecode TensorFlow takes three times as long to import, in every process.
 unexport PYTHONDONTWRITEBYTECODE
@@ -46,6 +47,7 @@ $(READY): requirements.lock pyproject.toml
 	  && .venv/bin/uv pip install --quiet --python $(PY) --require-hashes --compile-bytecode -r requirements.lock \
 	  || $(PY) -m pip install --quiet --require-hashes -r requirements.lock
 	@$(PY) -m pip install --quiet --no-deps --no-build-isolation -e .
+	@$(COMPILE) || echo "numba compiles forests when the first is grown."
 	@touch $@
 
 test: $(READY) lint ## run the checks: style, types, imports, unit, property, golden, fault and notebook tests

@@ -136,7 +136,7 @@ def test_what_needs_a_decoder_is_decoded_once_for_all_as_memory_allows(folder, m
     decoded, read = Counter(), audio.read
     monkeypatch.setattr(audio, "read", lambda path: (decoded.update([str(path)]), read(path))[1])
     assert select_scores(run(folder, ["logmel", "mfcc"]).rows)["value"].tolist() == [1.0, 1.0]
-    assert max(decoded.values()) == times and not extract._shared.waves  # once is for the list; a plain one is known by its hash
+    assert max(decoded.values()) == times and not extract._shared.waves  # one is the list
 
 
 def test_what_is_padded_and_what_is_the_same_for_every_clip_is_said_at_every_door(folder):
