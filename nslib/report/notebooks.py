@@ -140,7 +140,8 @@ class NotebookPool:
             self._finishing = True
             self._busy.enter_context(config.lock(self._quiet))
             others = sorted(self._paths.keys() - {_TIMES}, key=lambda name: ([*_LONG, name].index(name), name))
-            place = len(others) - (_BESIDE if self._jobs > 1 else 0)
+            tuned = others.index(_TUNES) + 1 if _TUNES in others else 0
+            place = max(tuned, len(others) - (_BESIDE if self._jobs > 1 else 0))
             for name in [*others[:place], *({_TIMES} & self._paths.keys()), *others[place:]]:
                 if name not in self._begun:
                     self._submit(name, training_inputs if name in _NEED_NO_RESULT else inputs)
