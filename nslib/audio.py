@@ -98,13 +98,11 @@ def read_known(path: str, key: str, samples: int) -> FloatArray | None:
     """
     try:
         with open(path, "rb") as file:
-            usual = os.fstat(file.fileno()).st_size == _USUAL_HEADER + 2 * samples
-            content = file.read() if usual else b""
-    except OSError:
+            if os.fstat(file.fileno()).st_size != _USUAL_HEADER + 2 * samples:
+                return None
+            wave = _scale(np.frombuffer(file.read(), "<i2", samples, _USUAL_HEADER))
+    except (OSError, ValueError):  # not there, or shorter by now: `read` says so
         return None
-    if len(content) != _USUAL_HEADER + 2 * samples:
-        return None
-    wave = _scale(np.frombuffer(content, "<i2", samples, _USUAL_HEADER))
     return wave if sha256(wave) == key else None
 
 
@@ -269,7 +267,6 @@ def identify_decoders() -> str:
 def decode(path: Path, content: bytes | None = None) -> Decoded:
     """Decode a file of any kind to the samples that it holds, unscaled; `content` and `BadAudio` as for `read`."""
     try:
-        in_memory = content is not None
         with _open_file(path) if content is None else io.BytesIO(content) as file:
             head = file.read(_HEAD)
             if not head:
@@ -281,7 +278,7 @@ def decode(path: Path, content: bytes | None = None) -> Decoded:
             source: BinaryIO = io.BytesIO(promise.mended) if promise.mended else file
             source.seek(0)
             decoded = (_read_plain(path, file, *promise.plain) if promise.plain[0] else
-                       _decode_by_sndfile(path, source if in_memory or source is not file else os.fsencode(path),
+                       _decode_by_sndfile(path, os.fsencode(path) if source is file and content is None else source,
                                           promise))
             if decoded is None:
                 decoded = _decode_by_ffmpeg(path, source, promise)
@@ -389,7 +386,7 @@ def _decode_by_ffmpeg(path: Path, source: Any, promise: Promise) -> Decoded:
 # ---- what headers promise ----------------------------------------------------------------------------
 
 _HEAD, _LONGEST = 4096, 40  # bytes that are looked at first, and of a chunk
-_SMALL = 1 << 20
+_SMALL = 1 << 20  # bytes of a file that is read at once
 _STREAM = 0x7E000000
 """Bytes from which on a length stands for "not known": sox, arecord, FFmpeg and others leave such numbers in pipes."""
 
